@@ -15,6 +15,7 @@ from expertnet.evaluation.robustness import Robustness, cached_robustness, corru
 from expertnet.findings.calibration import reliability, thresholds
 from expertnet.findings.confusion import confusion
 from expertnet.findings.duel import difference, difference_by_class
+from expertnet.findings.files import refuse_other_epoch
 from expertnet.findings.finding import Finding
 from expertnet.findings.results import by_class, caveat, overall
 from expertnet.findings.robustness import corruptions, corruptions_by_class, routing_under_corruption
@@ -69,7 +70,8 @@ def html_report(
 
     `elsewhere` are images of a dataset with the same classes, and its description. What is not known yet is computed, and cached
     in the run's folder unless the images are from elsewhere; unless `measures`, robustness is left out if it is not known. Raises
-    RunError if the other run has other classes or no images in common, and what `measure_outputs` raises.
+    RunError if the other run has other classes or no images in common, or if the training saves another epoch meanwhile, and what
+    `measure_outputs` raises.
     """
     predictor, options = load_predictor(run, checkpoint, threads), (progress, never, threads)
     if other is not None:
@@ -92,6 +94,7 @@ def html_report(
             second = load_predictor(other, threads=threads)
             found = pair(outputs, outputs_for(second, part, split, progress))
         robustness = corrupt_all(predictor, part, sample(split), progress) if measures else None
+    refuse_other_epoch(run, checkpoint, predictor)
     images = counted(len(outputs.labels), f"{part} image")
     about = f"Run {run.id}, its {checkpoint} checkpoint (epoch {predictor.epoch}), on {images} of {info.name}."
     if other is not None:

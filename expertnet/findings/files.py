@@ -6,6 +6,9 @@ from pathlib import Path
 from expertnet.charts.base import to_file
 from expertnet.errors import RunError
 from expertnet.findings.finding import Finding
+from expertnet.inference.predictor import Predictor, load_predictor
+from expertnet.store.checkpoints import Checkpoint
+from expertnet.store.run import Run
 from expertnet.utils.files import write_atomically
 from expertnet.utils.progress import Report
 from expertnet.utils.text import escape_for_file, to_csv
@@ -51,3 +54,13 @@ def refuse_other_report(folder: Path, of: str) -> None:
         return
     if of not in index:
         raise RunError(f"{folder} already has an {INDEX} of another report. Choose an empty or a new folder.")
+
+
+def refuse_other_epoch(run: Run, checkpoint: Checkpoint, predictor: Predictor) -> None:
+    """Raise RunError if the training has replaced the weights of a report's network, since later results are of the new ones."""
+    epoch = load_predictor(run, checkpoint).epoch
+    if epoch != predictor.epoch:
+        raise RunError(
+            f"The report was not finished, because the training of run {run.name} saved epoch {epoch} during the report on epoch "
+            f"{predictor.epoch}. It would mix the results of both. Make the report again, or wait until the training ends."
+        )

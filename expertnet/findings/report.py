@@ -22,7 +22,7 @@ from expertnet.findings import (
     through_training,
 )
 from expertnet.findings.expert_card import cards, network_in_words, write_cards
-from expertnet.findings.files import refuse_other_report, write_findings
+from expertnet.findings.files import refuse_other_epoch, refuse_other_report, write_findings
 from expertnet.findings.finding import Finding
 from expertnet.inference.mistakes import Part
 from expertnet.inference.predictor import load_predictor
@@ -53,7 +53,8 @@ def write_report(
 
     Changes of the routing are measured on `part`, by default on the validation images, or on the test images if there are none.
     Measures what is not cached yet. Without the test images, only cached findings are written, and the index says so.
-    Raises RunError if nothing is cached, or if the folder holds the index of another report.
+    Raises RunError if nothing is cached, if the folder holds the index of another report, or if the training saves another epoch
+    meanwhile: the index then has no findings.
     """
     predictor, part = load_predictor(run, checkpoint), part or parts(run)[0]
     of = f"Run {run.id}, its {checkpoint} checkpoint"  # later versions find this line in the index
@@ -68,8 +69,12 @@ def write_report(
     else:
         routed = route_test_set(run, split, checkpoint, progress)
     lab = open_lab(routed, predictor.classes)
-    findings = _findings(run, checkpoint, lab, split, progress, part)
-    written = write_findings(findings, folder, run.title, of, f", epoch {predictor.epoch}.", progress, caveat)
+
+    def findings() -> Iterator[Finding]:
+        yield from _findings(run, checkpoint, lab, split, progress, part)
+        refuse_other_epoch(run, checkpoint, predictor)  # before the index is complete
+
+    written = write_findings(findings(), folder, run.title, of, f", epoch {predictor.epoch}.", progress, caveat)
     if lab.num_experts == 1:
         return written
     measured, images = ABLATIONS.cached(run, part, checkpoint), None if split is None else split.images

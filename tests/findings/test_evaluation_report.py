@@ -63,6 +63,21 @@ def test_runs_with_other_validation_images_are_compared_on_those_that_both_have(
 
 
 @pytest.mark.slow
+def test_a_report_does_not_mix_the_weights_of_two_epochs():
+    """The training saves a better epoch while the report is made."""
+    run = finished(RunStore())
+    weights, epoch = run.checkpoints.load("best")
+
+    def train(activity, share):
+        if activity.startswith("Classifying the test images"):
+            run.checkpoints.save("best", weights, epoch + 1)
+
+    with pytest.raises(RunError, match=f"saved epoch {epoch + 1} during the report on epoch {epoch}"):
+        html_report(run, measures=False, progress=train)
+    assert f"epoch {epoch + 1}" in html_report(run, measures=False)
+
+
+@pytest.mark.slow
 def test_runs_that_cannot_be_compared_are_refused():
     store = RunStore()
     run, small = finished(store), finished(store, **{"data.image_size": 16})

@@ -13,7 +13,7 @@ from expertnet.routing.policies import ROUTINGS
 from expertnet.store.notes import Notes
 from expertnet.store.run_store import RunStore
 from tests.support.controls import with_controls
-from tests.support.lab import measured_images, random_split, saved_run
+from tests.support.lab import measured_images, random_split, save_best, saved_run
 
 
 @pytest.mark.slow
@@ -67,3 +67,21 @@ def test_a_report_escapes_names_and_does_not_mix_with_another(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_report(run, tmp_path / "half", progress=cut_off)
     assert run.id in (tmp_path / "half" / "index.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_report_does_not_mix_the_weights_of_two_epochs(tmp_path):
+    """The training saves a better epoch while the report is written."""
+    run = saved_run(tmp_path / "runs", num_experts=1)
+    route_test_set(run, random_split())
+    run.write_config(run.config() | {"data": run.config()["data"] | {"dataset": str(tmp_path / "gone.zip")}})
+
+    def train(activity, share):
+        if activity.startswith("Writing information"):
+            save_best(run, 2, num_experts=1)
+
+    with pytest.raises(
+        RunError, match=r"saved epoch 2 during the report on epoch 1\. It would mix the results of both"
+    ):
+        write_report(run, tmp_path / "report", progress=train)
+    assert "##" not in (tmp_path / "report" / "index.md").read_text()
