@@ -9,7 +9,7 @@ from expertnet.charts.base import tooltips
 from expertnet.charts.effects import interval_dots
 from expertnet.findings.finding import Finding, cached
 from expertnet.routing.headroom import MISTAKES, STEPS, Headroom
-from expertnet.routing.paired import paired_change, paired_interval, wilson
+from expertnet.routing.paired import SIGNIFICANT, exact_p, paired_change, paired_interval, wilson
 from expertnet.utils.text import bounds, counted, percent, signed
 
 HARDLY = 0.2  # share of the mistakes below which the answers hardly depend on the weights
@@ -31,8 +31,9 @@ def headroom(found: Headroom) -> Finding:
         "lead to another wrong class: the one whose probability is nearest to that of the true class, as a ratio. If that succeeds as "
         "often, weights can produce many answers, and repairing mistakes by them says nothing about the router. If both hardly ever "
         "succeed, the answers do not depend on the weights, so that the experts are interchangeable for these images. Intervals of "
-        "shares are those of Wilson, those of paired differences those of Agresti and Min (2005), at 95%. At most "
-        f"{MISTAKES} mistakes are looked at; with more, only a random part of the images counts."
+        "shares are those of Wilson, those of paired differences those of Agresti and Min (2005), at 95%. The two searches differ beyond "
+        "chance if the interval excludes 0 and, since a few mistakes can make it too narrow, McNemar's exact p is at most "
+        f"{SIGNIFICANT}. At most {MISTAKES} mistakes are looked at; with more, only a random part of the images counts."
     )
     chart = None
     if len(table):
@@ -73,14 +74,16 @@ def _sentence(found: Headroom, repaired: Tensor, third: Tensor, reached: Tensor)
     if not len(reached):
         return f"{sentence} Without a third class, nothing shows whether the weights favor the true one."
     own = repaired[third]
-    low, high = paired_interval(int((reached & ~own).sum()), int((own & ~reached).sum()), len(own))
+    changed = int((reached & ~own).sum()), int((own & ~reached).sum())
+    low, high = paired_interval(*changed, len(own))
+    beyond_chance = exact_p(*changed) <= SIGNIFICANT
     same = (
         f"The same search turns {int(reached.sum()):,} of {counted(len(reached), 'mistake')} into another wrong class"
     )
-    if low > 0:
+    if beyond_chance and low > 0:
         return f"{sentence} {same}, fewer than chance explains: weights that favor the true class exist, and the router misses them."
     if max(_interval(own)[1], _interval(reached)[1]) < HARDLY:
         return f"{sentence} {same}. These answers hardly depend on the weights: the experts are nearly interchangeable here."
-    if high < 0:
+    if beyond_chance and high < 0:
         return f"{sentence} {same}, more than chance explains, so the weights do not favor the true class."
     return f"{sentence} {same}, which is not a measurable difference: this does not show that the router is bad."

@@ -37,6 +37,16 @@ def test_weights_that_lead_anywhere_do_not_show_a_bad_router():
     assert headroom(found(1000, 60, 5, 50)).sentence.endswith("so the weights do not favor the true class.")
 
 
+def test_a_handful_of_mistakes_shows_no_effect_beyond_chance():
+    """All of 5 repaired has an exact p of 2 / 32, all of 6 one of 2 / 64."""
+    for repaired, turned in ((3, 0), (5, 0), (0, 5)):
+        assert headroom(found(200, max(repaired, turned), repaired, turned)).sentence.endswith(
+            "which is not a measurable difference: this does not show that the router is bad."
+        )
+    assert headroom(found(200, 6, 6, 0)).sentence.endswith("and the router misses them.")
+    assert headroom(found(200, 6, 0, 6)).sentence.endswith("so the weights do not favor the true class.")
+
+
 def test_experts_are_called_interchangeable_if_the_answers_hardly_depend_on_the_weights():
     assert "the experts are nearly interchangeable here" in headroom(found(1000, 60, 2, 1)).sentence
     few = headroom(found(100, 3, 0, 0)).sentence  # of three mistakes, none repaired does not tell

@@ -5,9 +5,9 @@ from math import sqrt
 
 import pytest
 import torch
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
-from expertnet.routing.paired import DRAWS, Z95, max_t, paired_change, paired_interval, together
+from expertnet.routing.paired import DRAWS, Z95, exact_p, max_t, paired_change, paired_interval, together
 
 
 def test_the_interval_of_a_textbook():
@@ -20,6 +20,12 @@ def test_the_interval_on_paper():
     assert paired_interval(6, 0, 359) == pytest.approx((-0.030882, -0.002358), abs=1e-6)
     assert paired_interval(0, 0, 359) == pytest.approx((-Z95 / 361, Z95 / 361))  # never empty
     assert paired_interval(3, 0, 3)[0] == -1
+
+
+def test_the_exact_p_is_that_of_a_fair_coin():
+    for lost, won in ((0, 0), (0, 5), (0, 6), (3, 3), (30, 14), (900, 1100)):
+        assert exact_p(lost, won) == pytest.approx(binomtest(won, lost + won).pvalue if won else 1.0)
+        assert exact_p(won, lost) == exact_p(lost, won)
 
 
 def wald(lost, won, count):
