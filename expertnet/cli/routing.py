@@ -32,7 +32,7 @@ def routing(
 ) -> None:
     """Print the routing weights of images, or write a report.
 
-    Each block is a row, and each expert is a column.
+    Each block with experts is a row, and each expert is a column.
     """
     found = open_store(runs_dir).resolve(run, trained=True)
     if not files and report is None:
@@ -40,17 +40,20 @@ def routing(
     if report is not None:
         _report(found, report, checkpoint, as_json and not files, on_test)
     if files:
+        blocks = (
+            found.settings().model.routed_blocks
+        )  # the other rows hold 1, 0, 0, which looks like one expert for all
         classify_files(
             found,
             files,
             checkpoint,
             as_json,
-            lambda answer: {"weights": answer.routing.tolist()},
+            lambda answer: {"weights": answer.routing.tolist(), "blocks": list(blocks)},
             lambda answer: [
                 "",
                 *(
-                    f"  block {block:<2}  {'  '.join(f'{weight:.3f}' for weight in weights)}"
-                    for block, weights in enumerate(answer.routing.tolist(), 1)
+                    f"  block {block:<2}  {'  '.join(f'{weight:.3f}' for weight in answer.routing[block - 1].tolist())}"
+                    for block in blocks
                 ),
             ],
         )
