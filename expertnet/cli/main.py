@@ -1,5 +1,6 @@
 """The program `expertnet`: its commands, and how it ends."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -70,6 +71,9 @@ def main() -> None:
 
     An error that users can fix is printed on standard error, without a traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack characters of a name
+            stream.reconfigure(errors="replace")
     try:
         sys.exit(app(prog_name="expertnet", standalone_mode=False))  # None, the status of typer.Exit, or 130
     except UsageError as error:

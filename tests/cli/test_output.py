@@ -1,9 +1,15 @@
 """What a terminal prints of names that somebody else chose."""
 
+import io
 import json
+import sys
+from contextlib import redirect_stdout
+from unittest.mock import patch
 
+import pytest
 from PIL import Image
 
+from expertnet.cli.main import main
 from expertnet.store.run_store import RunStore
 from tests.support.command import command, refused
 from tests.support.opening import finished, written
@@ -23,6 +29,20 @@ def test_the_name_of_a_run_stays_on_its_line(tmp_path):
     assert len(done.stdout.splitlines()) == 2 and harmless(done.stdout) and "a?b?[2J?gpj" in done.stdout
     (row,) = json.loads(command("runs", "--json", "--runs-dir", tmp_path).stdout)
     assert row["name"] == NAME
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "Gr??e ??"), ("cp1252", "Größe ??"), ("utf-8", "Größe 数字")]
+)
+def test_a_character_that_the_output_cannot_encode_is_replaced(tmp_path, encoding, shown):
+    run = written(RunStore(tmp_path))
+    run.write_config(run.config() | {"name": "Größe 数字"})
+    out = io.TextIOWrapper(io.BytesIO(), encoding)
+    words = patch.object(sys, "argv", ["expertnet", "runs", "--runs-dir", str(tmp_path)])
+    with words, redirect_stdout(out), pytest.raises(SystemExit) as ended:
+        main()
+    out.flush()
+    assert not ended.value.code and shown in out.buffer.getvalue().decode(encoding)
 
 
 def test_the_names_of_files_and_classes_stay_on_their_line(tmp_path):
