@@ -230,8 +230,9 @@ def _read(path: Path, predictor: Predictor) -> Novelty:
     expected = [(width,), (width,), (classes, width), (rank, width), (rank,), (), (2, 2), (count,)]
     if [tuple(tensor.shape) for tensor in vars(found).values()] != expected or not count * classes * rank:
         raise ValueError("not of this network's features")
-    if not all(tensor.isfinite().all() for tensor in vars(found).values()):
-        raise ValueError("not finite")
+    for tensor in vars(found).values():
+        if tensor.dtype not in (torch.float32, torch.float64) or not tensor.isfinite().all():
+            raise ValueError("not finite numbers of 32 or 64 bits")
     return found
 
 

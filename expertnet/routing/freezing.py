@@ -80,7 +80,7 @@ def _shapes(count: int, predictor: Predictor) -> Sizes:
     return {"labels": (count,), "learned": (len(STATISTICS), count), "answers": (len(STATISTICS), blocks, count)}
 
 
-FREEZING = Measure("frozen", Frozen, freeze_each, _shapes)
+FREEZING = Measure("frozen", Frozen, freeze_each, _shapes, ("labels", "learned", "answers"))
 
 
 def freezing_table(frozen: Frozen, blocks: Sequence[int]) -> pd.DataFrame:

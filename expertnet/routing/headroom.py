@@ -133,4 +133,5 @@ def _shapes(count: int, predictor: Predictor) -> Sizes:
     return sizes | {"moved": (count, len(predictor.settings.model.routed_blocks))}
 
 
-HEADROOM = Measure("headroom", Headroom, search_headroom, _shapes)
+CLASSES = ("labels", "learned", "found", "others", "toward")
+HEADROOM = Measure("headroom", Headroom, search_headroom, _shapes, CLASSES)

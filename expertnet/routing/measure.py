@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Measure(Generic[T]):
-    """A result whose dataclass `kind` has a field `part` and tensors: classes as integers, among them `labels`, and floats."""
+    """A result whose dataclass `kind` has a field `part` and tensors: integers that are classes, and floats."""
 
     name: str  # of its files
     kind: Callable[..., T]
     compute: Callable[[Predictor, Any, Report, ShouldStop], T]  # from images, such as `effects.Images`
     shapes: Callable[[int, Predictor], Sizes]  # of the tensors, from the number of labels
-    classes: tuple[str, ...] = ("labels",)  # the tensors that must be integers
+    classes: tuple[str, ...] = ("labels",)  # the tensors that are integers
     shares: bool = False  # whether the floats are fractions
 
     def measure(
@@ -69,10 +69,10 @@ def _read(path: Path, part: Part, measure: Measure[T], predictor: Predictor) -> 
     if not count or shapes != measure.shapes(count, predictor):
         raise ValueError("not the shape of such a result")
     for name, tensor in tensors.items():
-        if name in measure.classes or not tensor.is_floating_point():
+        if name in measure.classes:
             check_classes(tensor, len(predictor.classes))
-        elif not tensor.isfinite().all():
-            raise ValueError("not finite")
+        elif not (tensor.is_floating_point() and tensor.isfinite().all()):
+            raise ValueError("not finite floating-point numbers")
         elif measure.shares and not ((tensor >= 0) & (tensor <= 1.001)).all():  # a mean of weights may be rounded up
             raise ValueError("not shares")
     return measure.kind(

@@ -92,7 +92,7 @@ def _shapes(count: int, predictor: Predictor) -> Sizes:
     return {"labels": (count,)} | sizes
 
 
-ROBUSTNESS = Measure("robustness", Robustness, measure_robustness, _shapes)
+ROBUSTNESS = Measure("robustness", Robustness, measure_robustness, _shapes, ("labels", "answers"))
 
 
 def calibration_table(found: Robustness) -> pd.DataFrame:

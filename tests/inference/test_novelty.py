@@ -115,6 +115,8 @@ def test_damaged_or_foreign_files_are_measured_again(tmp_path):
         lambda: path.write_bytes(content[:500]),
         lambda: save_file(tensors | {"mean": torch.zeros(3)}, path, metadata),
         lambda: save_file(tensors | {"held_out": torch.full((9,), torch.nan)}, path, metadata),
+        lambda: save_file(tensors | {"mean": torch.zeros(len(tensors["mean"]), dtype=torch.int32)}, path, metadata),
+        lambda: save_file(tensors | {"scale": tensors["scale"].half()}, path, metadata),
         lambda: save_file({"mean": tensors["mean"]}, path, metadata),
         lambda: save_file(tensors, path, metadata | {"epoch": "99"}),
     ):

@@ -1,17 +1,26 @@
 """Cached effects belong to the network and the images that they were measured on."""
 
 from dataclasses import replace
+from shutil import copytree
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from expertnet.inference.routing_cache import cache_tensors
+from expertnet.inference.predictor import load_predictor
+from expertnet.inference.routing_cache import cache_path, cache_tensors
 from expertnet.routing.ablations import ABLATIONS
 from expertnet.routing.effects import load_images, load_part, parts
+from expertnet.routing.freezing import FREEZING
+from expertnet.routing.headroom import HEADROOM
+from expertnet.routing.likeness import LIKENESS
 from expertnet.routing.policies import ROUTINGS
+from expertnet.routing.robustness import ROBUSTNESS
+from expertnet.routing.stability import STABILITY
+from expertnet.store.run import Run
 from expertnet.store.run_store import RunStore
 from tests.support.lab import measured_images, predictor, save_best, saved_run
+from tests.support.opening import SHIPPED_CONTEXTS
 from tests.support.small import settings
 
 
@@ -64,6 +73,20 @@ def test_effects_of_another_network_are_ignored(tmp_path, change):
     assert ROUTINGS.cached(run, "validation") is not None
     cache_tensors(run, "routings-validation", "best", predictor(), tensors | change)
     assert ROUTINGS.cached(run, "validation") is None
+
+
+@pytest.mark.parametrize("measure", [ROUTINGS, ABLATIONS, FREEZING, HEADROOM, LIKENESS, STABILITY, ROBUSTNESS])
+def test_classes_as_floats_and_floats_as_integers_are_not_used(tmp_path, measure):
+    """The findings could not be computed from them. They may be in an imported run."""
+    run = Run(copytree(SHIPPED_CONTEXTS, tmp_path / SHIPPED_CONTEXTS.name))
+    name, network = f"{measure.name}-validation", load_predictor(run)
+    tensors = load_file(cache_path(run, name, "best"))
+    for key, tensor in tensors.items():
+        other = tensor.to(torch.uint8 if tensor.is_floating_point() else torch.float32)
+        cache_tensors(run, name, "best", network, tensors | {key: other})
+        assert measure.cached(run, "validation") is None, key
+    cache_tensors(run, name, "best", network, tensors)
+    assert measure.cached(run, "validation") is not None
 
 
 def test_the_validation_images_are_measured_by_default_and_the_test_images_if_there_are_none(tmp_path):
