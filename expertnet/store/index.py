@@ -39,14 +39,15 @@ TRAINED, READABLE, OWN, ENDED = (  # conditions
     f"state NOT IN ({', '.join(map(repr, sorted(ACTIVE_STATES)))})",
 )
 MIN_ID_PART = 4  # characters of an id that a search needs, because every id contains most single digits
+MOST_WORDS = 100  # of a search; the database refuses conditions of more than 1,000 parts
 LONGEST = 40  # characters of a title in a legend or a column header
 
 
 class RunIndex:
     """The rows of a store, in a database in memory. Any thread may use it.
 
-    Queries take SQL conditions, such as TRAINED, and keywords: `text` (every word of it occurs), `tag` (one of them),
-    `without_tag`, and for a column the values of which it has one. None means any.
+    Queries take SQL conditions, such as TRAINED, and keywords: `text` (each of its first MOST_WORDS words
+    occurs), `tag` (one of them), `without_tag`, and for a column the values of which it has one. None means any.
     """
 
     def __init__(self, store: RunStore) -> None:
@@ -194,7 +195,7 @@ def _where(
 ) -> tuple[str, list[str]]:
     """Return what rows must satisfy as SQL, and the values in it."""
     parts, values = ["1", *conditions], list[str]()
-    for word in text.casefold().split():
+    for word in text.casefold().split()[:MOST_WORDS]:
         parts.append(f"(instr(searched, ?) OR instr(id, ?) AND {len(word) >= MIN_ID_PART})")
         values += [word, word]
     if tag is not None:

@@ -107,6 +107,7 @@ def test_filters_and_search_go_together(store):
     )
     assert found(text=a.id) == found(text=a.id[-4:]) - {b.id} == {a.id} and found(text=f"first {a.id[0]}") == set()
     assert found(text="base") == {b.id}
+    assert found(text="first " * 2000) == {a.id}
     assert found(tag=["base line"]) == {b.id} and found(tag=["other"]) == set()
     assert found(state=["stopped", "failed"]) == {b.id} and found(preset=["quick"]) == {a.id}
     assert found(dataset=["CIFAR-10"], state=["finished"]) == set()
