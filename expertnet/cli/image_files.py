@@ -18,6 +18,8 @@ from expertnet.store.run import Run
 if TYPE_CHECKING:
     from expertnet.inference.predictor import Classification
 
+NO_ANSWER = "The network's outputs for this image are not finite numbers, so it has no answer. Choose another checkpoint or run."
+
 
 def classify_files(
     run: Run,
@@ -30,9 +32,15 @@ def classify_files(
 ) -> None:
     """Classify image files and print the `fields` of each answer as JSON, or the lines of its `text` for users.
 
-    A file that cannot be read gets an error instead. The exit status is then 1, or 2 if all files failed.
+    A file that cannot be read, or for which the network's outputs are not finite, gets an error instead. The exit status is then 1,
+    or 2 if all files failed.
     """
     from expertnet.inference.predictor import load_predictor
+
+    def refuse(row: dict[str, Any], error: str) -> None:
+        row["error"] = error
+        if not as_json:
+            say(f"{row['file']}: {error}")
 
     predictor = load_predictor(run, checkpoint.value)
     rows: list[dict[str, Any]] = [{"file": str(path)} for path in files]
@@ -41,17 +49,19 @@ def classify_files(
         try:
             images.append(load_image(_read_bytes(path), predictor.image_size))
         except ImageError as error:
-            row["error"] = str(error)
-            if not as_json:
-                say(f"{path}: {error}")
-    good, lines = [row for row in rows if "error" not in row], []
-    for row, answer in zip(good, predictor.classify(images, top), strict=True):
+            refuse(row, str(error))
+    readable, lines = [row for row in rows if "error" not in row], []
+    for row, answer in zip(readable, predictor.classify(images, top), strict=True):
+        if not (answer.probabilities.isfinite().all() and answer.routing.isfinite().all()):
+            refuse(row, NO_ANSWER)
+            continue
         row |= fields(answer)
         first, *more = text(answer)
         lines += [f"{row['file']}: {first}".rstrip(), *more]
     print_result(as_json, rows, lines)
-    if len(good) < len(rows):
-        raise typer.Exit(1 if good else 2)
+    failed = sum("error" in row for row in rows)
+    if failed:
+        raise typer.Exit(1 if failed < len(rows) else 2)
 
 
 def _read_bytes(path: Path) -> bytes:

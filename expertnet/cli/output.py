@@ -1,6 +1,5 @@
 """Print results on standard output and everything else on standard error."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import pandas as pd
 import typer
 
 from expertnet.store.run import Run
+from expertnet.utils.files import to_json
 from expertnet.utils.text import JOINERS, printable
 
 UsageError: Any = typer.BadParameter.__base__  # raised for wrong arguments; typer does not export it
@@ -40,9 +40,9 @@ class ActivityPrinter:
 
 
 def print_result(as_json: bool, document: Any, lines: Iterable[str]) -> None:
-    """Print the JSON document, or the lines for users."""
+    """Print the JSON document, with null for a number that is not finite, or the lines for users."""
     if as_json:
-        print(json.dumps(document), flush=True)
+        print(to_json(document), flush=True)
         return
     for line in lines:
         print(printable(line, JOINERS), flush=True)

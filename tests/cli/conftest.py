@@ -1,5 +1,6 @@
 """A run that all tests of the commands share. They do not change it."""
 
+import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -29,3 +30,15 @@ class Trained:
 def trained(tmp_path_factory, shared_data):
     env = {"EXPERTNET_RUNS": str(tmp_path_factory.mktemp("cli") / "runs"), "EXPERTNET_DATA": str(shared_data)}
     return Trained(env, document(*TRAIN_TINY, "--set", "training.epochs=2", "--name", "mine", **env))
+
+
+@pytest.fixture
+def overflowing(trained, tmp_path):
+    """A copy of the run with finite weights, so large that no output is."""
+    uncached = shutil.ignore_patterns("outputs-*", "novelty-*")
+    shutil.copytree(trained.run.path, tmp_path / "large" / trained.run.id, ignore=uncached)
+    run = RunStore(tmp_path / "large").get(trained.run.id)
+    weights, epoch = run.checkpoints.load("best")
+    large = {name: each * 1e25 if "experts" in name and each.ndim > 1 else each for name, each in weights.items()}
+    run.checkpoints.save("best", large, epoch)
+    return run

@@ -1,6 +1,7 @@
 """`expertnet evaluate`."""
 
 import base64
+import json
 import re
 import shutil
 
@@ -20,6 +21,11 @@ def test_the_document_agrees_with_the_training(trained):
     assert result["accuracy"] == trained.document["test_accuracy"]
     correct = sum(row[number] for number, row in enumerate(result["confusion"]))
     assert correct / sum(map(sum, result["confusion"])) == pytest.approx(result["accuracy"])
+
+
+def test_the_document_is_json_if_the_outputs_are_not_finite(trained, overflowing):
+    done = command("evaluate", overflowing.id, "--json", "--runs-dir", overflowing.path.parent, **trained.env)
+    assert done.returncode == 0 and json.loads(done.stdout, parse_constant=pytest.fail)["loss"] is None
 
 
 def test_a_run_in_training_says_of_which_epoch_the_weights_are(trained, tmp_path):

@@ -62,6 +62,14 @@ def test_errors_go_to_standard_error(trained, good, tmp_path):
     assert str(absent) in refused(command("routing", "latest", absent, **trained.env))
 
 
+def test_a_network_whose_outputs_are_not_finite_has_no_answer(trained, overflowing, good, tmp_path):
+    words = (overflowing.id, good, "--runs-dir", overflowing.path.parent)
+    assert "are not finite numbers, so it has no answer" in refused(command("predict", *words, **trained.env))
+    done = command("routing", *words, "--json", **trained.env)
+    (row,) = json.loads(done.stdout, parse_constant=pytest.fail)  # NaN is no JSON
+    assert done.returncode == 2 and list(row) == ["file", "error"]
+
+
 def test_nothing_is_measured_if_no_file_can_be_read(trained, good, tmp_path):
     shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id, ignore=shutil.ignore_patterns("novelty-*"))
     words = ("--runs-dir", tmp_path / "runs")
