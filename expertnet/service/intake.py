@@ -74,9 +74,17 @@ async def _files_of_form(request: Request) -> list[File]:
     files = list[File]()
     async with request.form() as form:  # raises HTTPException with 400
         for name, value in form.multi_items():
-            if name != FIELD or not isinstance(value, UploadFile):
+            if name != FIELD:
                 raise HTTPException(
                     422, f"The field {name[:100]!r} is not expected. Send files, in fields named {FIELD!r}."
+                )
+            if not isinstance(
+                value, UploadFile
+            ):  # a part is a file by its `filename`; `filename*` is for other headers (RFC 7578)
+                raise HTTPException(
+                    422,
+                    f"A field {FIELD!r} has no file. Send each image as a file with a `filename`. With curl, write @ before its path: "
+                    f"-F {FIELD}=@image.png.",
                 )
             files.append((without_controls(value.filename or ""), await value.read()))
     return files

@@ -93,7 +93,15 @@ def huge():
         ({"data": {"images": "text"}}, 415, "application/x-www-form-urlencoded"),
         ({"content": b"x", "headers": {"Content-Type": FORM}}, 400, "boundary"),
         ({"content": b"x--x--", "headers": {"Content-Type": f"{FORM}; boundary=x"}}, 400, "nvalid multipart"),
-        ({"files": {"images": (None, "text")}}, 422, "'images' is not expected. Send files"),
+        ({"files": {"images": (None, "image.png")}}, 422, "With curl, write @ before its path: -F images=@image.png."),
+        (
+            {
+                "content": form([("a", png())]).replace(b'filename="a"', b"filename*=UTF-8''a"),
+                "headers": {"Content-Type": f"{FORM}; boundary=an-end"},
+            },
+            422,
+            "A field 'images' has no file. Send each image as a file with a `filename`.",
+        ),
         ({"files": {"image": png()}}, 422, "'image' is not expected. Send files, in fields named 'images'"),
         ({"content": form([]), "headers": {"Content-Type": f"{FORM}; boundary=an-end"}}, 422, "no file in the form"),
         (
