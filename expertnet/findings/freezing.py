@@ -39,8 +39,11 @@ def _sentence(frozen: Frozen, table: pd.DataFrame) -> str:
     better = [f"With mean weights, the network is better in {in_words([*won['block']])}."] if len(won) else []
     if lost.empty:
         most = points(min(table["low"].min(), 0.0))
-        said = f"No block's routing matters measurably by itself: mean weights in any single block cost at most {most} on {images}"
-        if (table["high"] - table["low"]).max() > TELLING:
+        cost = f"weights in any single block cost at most {most} on {images}"
+        said = f"No block's routing matters measurably by itself: mean {cost}"
+        if better:  # so that routing does matter there
+            said = f"Mean {cost}"
+        elif (table["high"] - table["low"]).max() > TELLING:
             few = counted(len(frozen.labels), "image")
             said = f"{few} are too few to tell which block's routing matters: at most {most} are lost"
         return " ".join([f"{said} (95% for all blocks together).", *better])
