@@ -40,9 +40,7 @@ def routing(
     if report is not None:
         _report(found, report, checkpoint, as_json and not files, on_test)
     if files:
-        blocks = (
-            found.settings().model.routed_blocks
-        )  # the other rows hold 1, 0, 0, which looks like one expert for all
+        blocks = found.settings().model.routed_blocks  # the rows of the others hold 1, 0, 0
         classify_files(
             found,
             files,

@@ -27,11 +27,8 @@ from expertnet.utils.progress import Report, ShouldStop, never, raise_if_cancell
 
 FOLDS = 5  # of the cross-validation; a probe needs as many images of a class
 ROUTERS = 5  # random routers of each block
-PLAIN = {
-    "router_input": "mean",
-    "router_output": "softmax",
-    "top_k": 0,
-}  # router of the report, and of networks without one
+# The router of the report, and of networks without one
+PLAIN = {"router_input": "mean", "router_output": "softmax", "top_k": 0}
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, as Routed, to serve as a cache key

@@ -78,9 +78,7 @@ async def _files_of_form(request: Request) -> list[File]:
                 raise HTTPException(
                     422, f"The field {name[:100]!r} is not expected. Send files, in fields named {FIELD!r}."
                 )
-            if not isinstance(
-                value, UploadFile
-            ):  # a part is a file by its `filename`; `filename*` is for other headers (RFC 7578)
+            if not isinstance(value, UploadFile):  # it is one by its `filename`, not by a `filename*` (RFC 7578)
                 raise HTTPException(
                     422,
                     f"A field {FIELD!r} has no file. Send each image as a file with a `filename`. With curl, write @ before its path: "

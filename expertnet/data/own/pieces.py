@@ -65,9 +65,8 @@ def pieces_of(body: bytes) -> Iterator[Piece]:
             inside = 0 <= offset <= offset + count <= size and place <= len(body) and 0 <= number < MAX_FILES
             if not texts or not inside:
                 raise ValueError
-            yield Piece(
-                displayable(path), number, size, offset, label, body[start:place]
-            )  # JSON cannot hold surrogates
+            shown = displayable(path)  # JSON cannot hold surrogates
+            yield Piece(shown, number, size, offset, label, body[start:place])
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise DatasetError("The upload arrived damaged. Reload the page and upload the files again.") from None
 
