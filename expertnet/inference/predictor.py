@@ -16,6 +16,7 @@ from expertnet.data.info import DatasetInfo
 from expertnet.errors import RunError
 from expertnet.network.gates import channel_deviations, channel_means
 from expertnet.network.model import UNCHANGED, Changes, ExpertNet
+from expertnet.network.pretrained import in_float32
 from expertnet.settings.schema import Settings
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import load_weights
@@ -128,7 +129,7 @@ def _load(path: Path) -> Predictor:
     with torch.device("meta"):  # a network that the weights do not fit may be too large for the memory
         model = ExpertNet(settings.model, len(info.classes))
     try:
-        model.load_state_dict({name: _for_inference(weight) for name, weight in weights.items()}, assign=True)
+        model.load_state_dict({name: in_float32(weight) for name, weight in weights.items()}, assign=True)
     except RuntimeError:
         raise RunError(
             f"The {checkpoint} checkpoint of run {run.name} does not fit the network in its config.json."
@@ -139,8 +140,3 @@ def _load(path: Path) -> Predictor:
             "Choose another checkpoint or run."
         )
     return Predictor(model.to(memory_format=torch.channels_last), settings, info, epoch)
-
-
-def _for_inference(weight: Tensor) -> Tensor:
-    """Return a copy, in float32 if it is a floating-point tensor."""
-    return weight.to(torch.float32, copy=True) if weight.is_floating_point() else weight.clone()

@@ -7,10 +7,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from expertnet.data.augment import normalize
 from expertnet.errors import RunError, SettingsError
+from expertnet.inference.predictor import load_predictor
 from expertnet.network.model import ExpertNet
+from expertnet.store.run import Run
+from expertnet.transfer.export_network import network_file, write_network
 from tests.support.kinds import KINDS
 from tests.support.lab import COLORS, network, random_images, saved_run
+from tests.support.opening import SHIPPED
 from tests.support.served import ROOT
 
 
@@ -61,6 +66,25 @@ def test_the_example_in_the_documentation_runs(folder, tmp_path, monkeypatch, ca
     code = (ROOT / "docs/export.md").read_text().split("```python\n")[1].split("```")[0]
     exec(code, {})
     assert capsys.readouterr().out.split()[0] in COLORS.classes
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("name", ["folder", "file.safetensors"])
+def test_an_exported_included_network_answers_as_in_the_studio(tmp_path, shipped, name):
+    """The kernels of the network for photographs are float16."""
+    run = Run(shipped)
+    content, _ = network_file(run, "best")
+    if name == "folder":
+        (tmp_path / name).mkdir()
+        write_network(run, content, "# A card", tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(content)
+    net, predictor = ExpertNet.from_pretrained(tmp_path / name), load_predictor(run)
+    images = random_images(3, size=predictor.image_size)
+    with torch.inference_mode():
+        logits, routing = net(normalize(images, torch.tensor(net.info.mean), torch.tensor(net.info.std)), True)
+    for ours, expected in zip((logits.softmax(1), routing), predictor(images), strict=True):
+        torch.testing.assert_close(ours, expected)
 
 
 @pytest.mark.parametrize("wrong", ["nowhere", "empty"])

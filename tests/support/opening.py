@@ -22,6 +22,8 @@ from tests.support.small import LIMIT
 
 SHIPPED_DIGITS = ROOT / "runs" / "20261124-123318-dac5"
 SHIPPED_CONTEXTS = ROOT / "runs" / "20261126-073814-d4ec"
+SHIPPED_PHOTOS = ROOT / "runs" / "20261126-095209-771e"
+SHIPPED = (SHIPPED_DIGITS, SHIPPED_CONTEXTS, SHIPPED_PHOTOS)
 TINY = {
     "model.num_blocks": 2,
     "model.channels": 8,
