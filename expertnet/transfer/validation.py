@@ -17,6 +17,7 @@ import torch
 from pydantic import ValidationError
 from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from expertnet.data.builtin import BUILTIN
 from expertnet.data.class_folders import MAX_CLASSES
@@ -37,7 +38,7 @@ from expertnet.utils.text import JOINERS, printable
 MAX_TEXT = 255  # characters of a name
 STATES = ACTIVE_STATES | RESUMABLE_STATES | {"finished"}
 SHARES = ("best_val_accuracy", "test_accuracy", "test_accuracy_mirrored", "test_accuracy_views")
-DTYPES = {torch.float32: "F32", torch.int64: "I64"}  # as safetensors writes them
+DTYPES = {torch.float32: ("F32", "F16"), torch.int64: ("I64",)}  # allowed in a file; whatever reads it converts float16
 
 _Tensors = dict[str, tuple[tuple[int, ...], str]]  # shape and dtype by name
 
@@ -165,7 +166,6 @@ def check_weights(folder: Path, names: list[str], settings: Settings, info: Data
         raise RunError("it contains weights but no class names.")
     with torch.device("meta"):
         weights = ExpertNet(settings.model, len(info.classes)).state_dict()
-    network = {name: (tuple(tensor.shape), DTYPES[tensor.dtype]) for name, tensor in weights.items()}
     for name in names:
         match = WEIGHTS_NAME.fullmatch(name)
         assert match is not None  # as unzip.py has checked
@@ -173,8 +173,15 @@ def check_weights(folder: Path, names: list[str], settings: Settings, info: Data
         found, epoch = _tensors(folder / name)
         if numbered and epoch != int(numbered):
             raise RunError(f"its {name} contains the weights of epoch {epoch}.")
-        if not (found == network if table is None else _is_table(table, found, settings)):
+        if not (_fit(found, weights) if table is None else _is_table(table, found, settings)):
             raise RunError(f"its {name} belongs to another network than its settings.")
+
+
+def _fit(found: _Tensors, weights: Mapping[str, Tensor]) -> bool:
+    """Return whether such tensors can be the weights of a network."""
+    return found.keys() == weights.keys() and all(
+        found[name][0] == weight.shape and found[name][1] in DTYPES[weight.dtype] for name, weight in weights.items()
+    )
 
 
 def _tensors(path: Path) -> tuple[_Tensors, int]:

@@ -28,11 +28,9 @@ from expertnet.store.trash import move_to_trash
 from expertnet.training.controls import plan_controls
 from expertnet.utils.processes import Process
 from tests.support.exports import changed, contents, exported, imported, refusal, zipped
-from tests.support.opening import SHIPPED_CONTEXTS, TINY, finished
-from tests.support.served import ROOT
+from tests.support.lab import random_images
+from tests.support.opening import SHIPPED, SHIPPED_CONTEXTS, SHIPPED_DIGITS, TINY, finished
 from tests.support.small import can_resume
-
-SHIPPED = "20261124-123318-dac5"
 
 
 def test_an_imported_run_equals_the_exported_one(source, store):
@@ -51,7 +49,7 @@ def test_an_imported_run_equals_the_exported_one(source, store):
 
 
 def test_cached_results_of_a_shipped_run_are_imported(store):
-    shipped = Run(ROOT / "runs" / SHIPPED)
+    shipped = Run(SHIPPED_DIGITS)
     run = imported(store, exported(shipped)).run
     results = {path.name: path.read_bytes() for path in shipped.path.glob("*.safetensors")}
     assert {path.name: path.read_bytes() for path in run.path.glob("*.safetensors")} == results
@@ -62,6 +60,19 @@ def test_cached_results_of_a_shipped_run_are_imported(store):
     routings, ablations = ROUTINGS.cached(run, "validation"), ABLATIONS.cached(run, "validation")
     assert torch.equal(routings.answers, ROUTINGS.cached(shipped, "validation").answers)
     assert torch.equal(ablations.changed, ABLATIONS.cached(shipped, "validation").changed)
+
+
+@pytest.mark.parametrize("shipped", SHIPPED, ids=lambda folder: folder.name)
+def test_a_shipped_run_answers_after_its_import(store, shipped):
+    """The kernels of the network for photographs are float16."""
+    shipped = Run(shipped)
+    run = imported(store, exported(shipped)).run
+    before, after = load_predictor(shipped), load_predictor(run)
+    images = random_images(3, size=before.image_size)
+    assert find_damage(run) is None and torch.equal(after(images)[0], before(images)[0])
+    assert torch.equal(cached_routing(run).routing, cached_routing(shipped).routing)
+    again = imported(RunStore(store.root / "third"), exported(run)).run
+    assert torch.equal(load_predictor(again)(images)[1], before(images)[1])
 
 
 def test_the_controls_of_a_shipped_run_are_imported(store):
@@ -100,12 +111,12 @@ def test_results_that_an_earlier_version_cached_are_imported(store):
         "silenced": torch.zeros(4, 3, 359, dtype=torch.uint8),
     }
     files = {f"{what}-best.safetensors": save({"changed": each}, {"epoch": "8"}) for what, each in earlier.items()}
-    run = imported(store, zipped(contents(exported(Run(ROOT / "runs" / SHIPPED))) | files)).run
+    run = imported(store, zipped(contents(exported(Run(SHIPPED_DIGITS))) | files)).run
     assert all((run.path / name).is_file() for name in files)
 
 
 def test_an_imported_copy_of_a_shipped_run_is_not_protected(store):
-    shipped = Run(ROOT / "runs" / SHIPPED)
+    shipped = Run(SHIPPED_DIGITS)
     run = imported(store, exported(shipped)).run
     assert shipped.shipped and not run.shipped and run.card() == ""
     move_to_trash(run)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 
 from expertnet.store.notes import Notes
 from tests.support.exports import changed, contents, exported, imported, refusal, zipped
@@ -60,6 +60,13 @@ def test_an_invalid_history_is_rejected(source, store, lines, why):
 )
 def test_invalid_weights_are_rejected(source, store, weights, why):
     assert why in refusal(store, zipped(contents(exported(source)) | weights))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int32, torch.uint8], ids=str)
+def test_weights_of_another_kind_of_number_are_rejected(source, store, dtype):
+    weights = {name: weight.to(dtype) for name, weight in load_file(source.checkpoints.path("best")).items()}
+    files = contents(exported(source)) | {"best.safetensors": save(weights, {"epoch": "1"})}
+    assert "another network" in refusal(store, zipped(files))
 
 
 def test_the_path_of_a_dataset_is_reduced_to_a_name(source, store):
