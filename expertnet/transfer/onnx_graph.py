@@ -114,6 +114,17 @@ def with_metadata(model: Any, facts: dict[str, str]) -> bytes:
     """Return the bytes of a graph with facts, in place of those that it had."""
     import onnx
 
+    _forget_source(model)
     onnx.helper.set_model_props(model, facts)
     model.producer_name, model.producer_version = "expertnet", __version__
     return bytes(model.SerializeToString())
+
+
+def _forget_source(model: Any) -> None:
+    """Clear what torch writes about the code that each part comes from: stack traces with paths on this computer."""
+    graph, functions = model.graph, model.functions
+    parts = [graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer, *functions]
+    for function in functions:
+        parts += [*function.node, *function.value_info]
+    for part in parts:
+        part.ClearField("metadata_props")

@@ -15,11 +15,12 @@ from expertnet.store.run_store import RunStore
 from expertnet.transfer import onnx_graph as graphs
 from expertnet.transfer.export_onnx import Exported, export_onnx, golden_images, package
 from expertnet.transfer.onnx_check import check, open_session, outputs
-from expertnet.transfer.onnx_precision import Precision
+from expertnet.transfer.onnx_precision import Precision, to_float16, to_int8
 from tests.support.lab import COLORS, saved_run
 from tests.support.onnx_networks import graph, images, predictor
 from tests.support.onnx_scripts import run_script, unpacked
 from tests.support.opening import SHIPPED_CONTEXTS, finished
+from tests.support.served import ROOT
 
 pytestmark = pytest.mark.slow
 KINDS = [  # each choice of the family once, in few networks, since a conversion takes seconds
@@ -78,6 +79,18 @@ def test_a_graph_says_what_it_is(plain):
     (source,) = loaded.graph.input
     assert source.type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert [axis.dim_param or axis.dim_value for axis in source.type.tensor_type.shape.dim] == ["N", 3, 8, 8]
+
+
+@pytest.mark.parametrize("features", [False, True])
+@pytest.mark.parametrize("precision", list(Precision))
+def test_a_graph_has_no_paths_and_no_source_code(precision, features):
+    net = predictor()
+    model = graphs.onnx_graph(net, features)
+    assert b'File "' in model.SerializeToString()
+    if precision is not Precision.FLOAT32:
+        model = to_float16(model) if precision is Precision.FLOAT16 else to_int8(model, images(net))
+    content = graphs.with_metadata(model, graphs.metadata(net, "a run", precision))
+    assert not any(part in content for part in (str(ROOT).encode(), b'File "', b"stack_trace"))
 
 
 @pytest.mark.long
