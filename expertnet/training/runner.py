@@ -203,7 +203,7 @@ def _begin(run: Run, data: Dataset, trainer: Trainer, state: ResumeState | None)
         describe(run, data, trainer)
         run.checkpoints.commit_epoch(trainer.state_dict(), [], settings.training.keep_every)
         images = counted(len(trainer.train), "training image")
-        run.log(f"Started: {settings.data.dataset}, {images}, {device_name(trainer.device)}.")
+        run.log(f"Started: {dataset_title(settings.data.dataset)}, {images}, {device_name(trainer.device)}.")
         if settings.model.start_from:
             run.log(f"The weights are those of run {settings.model.start_from}, except in the classifier.")
         return []

@@ -4,6 +4,7 @@ resume.pt is left out because it is a pickle, so imported runs cannot be resumed
 """
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,11 @@ from expertnet.store.checks import find_damage
 from expertnet.store.notes import NOTES_FILE
 from expertnet.store.run import CONTROLS, Run, now
 from expertnet.transfer.format import MANIFEST, MAX_UNPACKED, PIECE, TEXTS, WEIGHTS_NAME, limit_of
+from expertnet.transfer.paths import without_paths
 from expertnet.transfer.validation import clean_config, clean_status
 from expertnet.utils.files import to_json
+
+DATED = re.compile(r"\d{4}-\d\d-\d\dT\S+ ")
 
 
 def export_size(run: Run) -> int:
@@ -70,7 +74,7 @@ def export_run(run: Run, file: IO[bytes]) -> None:
     texts |= {
         MANIFEST: to_json({"run": run.id, "exported": now()}).encode(),
         "metrics.jsonl": "".join(to_json(line) + "\n" for line in run.metrics()).encode(),
-        "log.txt": run.log_tail(10_000).encode(),
+        "log.txt": _portable_log(run).encode(),
     }
     kept = (run.path / name for name in (NOTES_FILE, "card.md"))
     texts |= {path.name: b"".join(_pieces(path)) for path in kept if path.is_file()}
@@ -95,7 +99,14 @@ def _has_finished(control: Run) -> bool:
 def _facts(run: Run) -> dict[str, bytes]:
     """Return what config.json and status.json say that may be exported. Raises RunError."""
     status, (config, _, _) = clean_status(run.status().model_dump()), clean_config(run.config())
+    status = status.changed(error=status.error and without_paths(status.error, run))
     return {"config.json": json.dumps(config, indent=2).encode(), "status.json": to_json(status.model_dump()).encode()}
+
+
+def _portable_log(run: Run) -> str:
+    """Return the log without tracebacks, whose lines have no date, and without paths."""
+    entries = (line for line in run.log_tail(10_000).splitlines() if DATED.match(line))
+    return "\n".join(without_paths(line, run) for line in entries)
 
 
 def export_runs(runs: Sequence[Run], file: IO[bytes]) -> None:

@@ -58,6 +58,10 @@ def resumed(run):
     return run_training(run, Stop())
 
 
+def test_the_log_names_the_images_without_their_path(run, images):
+    assert "Started: images, " in run.log_tail() and str(images.parent) not in run.log_tail()
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_run_resumes_with_the_images_it_began_with(run, images, tmp_path, change):
     twin = RunStore(tmp_path / "twins").create(run.settings())
