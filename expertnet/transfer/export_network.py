@@ -11,7 +11,7 @@ from expertnet.network.pretrained import CONFIG, WEIGHTS
 from expertnet.store.checkpoints import Checkpoint
 from expertnet.store.checks import load_weights
 from expertnet.store.run import Run
-from expertnet.transfer.validation import clean_config
+from expertnet.transfer.validation import clean_config, parse_object
 from expertnet.utils.files import write_atomically
 
 CARD = "README.md"  # where model hubs look for the card
@@ -32,9 +32,24 @@ def network_file(run: Run, checkpoint: Checkpoint) -> tuple[bytes, int]:
 
 
 def write_network(run: Run, weights: bytes, card: str, folder: Path) -> None:
-    """Write a `network_file`, the config and the model card into an existing folder. Raises RunError or OSError."""
-    if any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
+    """Write a `network_file`, the config and the model card into an existing folder, also in place of an earlier export.
+
+    Raises RunError, also if the folder has other files, or OSError.
+    """
+    if any(folder.iterdir()) and not _is_export(folder):
         raise RunError(f"{folder} has other files, perhaps a {CARD}. Choose an empty folder.")
     files = {WEIGHTS: weights, CONFIG: json.dumps(portable_config(run), indent=2).encode(), CARD: card.encode()}
     for name, content in files.items():
         write_atomically(folder / name, content)
+
+
+def _is_export(folder: Path) -> bool:
+    """Return whether a folder holds nothing but what `write_network` writes. Networks of other programs use the same names."""
+    names = {path.name for path in folder.iterdir()}
+    if not {WEIGHTS, CONFIG} <= names <= {WEIGHTS, CONFIG, CARD}:
+        return False
+    try:
+        _, _, info = clean_config(parse_object((folder / CONFIG).read_bytes(), CONFIG))
+    except RunError:
+        return False
+    return info is not None

@@ -74,6 +74,29 @@ def test_a_folder_gets_the_network_its_settings_and_its_card(trained, tmp_path):
     assert "other files" in refused(command(*arguments, **trained.env))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b'{"model_type": "bert", "hidden_size": 768}'),
+        ("config.json", b'{"model": "convnext", "dataset": "imagenet"}'),
+        ("config.json", b"[]"),
+        ("config.json", b"\xff"),
+        ("vocab.txt", b"words"),
+    ],
+)
+def test_the_folder_of_another_network_is_not_overwritten(trained, tmp_path, name, content):
+    """Other programs use the same three names."""
+    arguments = ("export", "latest", "--format", "safetensors", "--output", tmp_path)
+    document(*arguments, **trained.env)
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "README.md").write_text("mine")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert f"{tmp_path} has other files, perhaps a README.md. Choose an empty" in refused(
+        command(*arguments, **trained.env)
+    )
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 @pytest.mark.parametrize("format", ["safetensors", "zip"])
 def test_a_run_in_training_says_that_its_weights_may_change(trained, tmp_path, format):
     shutil.copytree(trained.run.path, tmp_path / "runs" / trained.run.id)
