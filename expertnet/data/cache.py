@@ -90,13 +90,27 @@ def marked(key: str, mark: str) -> str:
     return f"{source}{mark}-v{version}"
 
 
+def keys(pattern: str) -> list[str]:
+    """Return the keys of cached images that match a pattern, sorted."""
+    return sorted(path.name for path in (data_root() / "decoded").glob(pattern))
+
+
 def older_note(key: str) -> str:
     """Return the note of images that were cached before files that could not be read just then were told apart, or ""."""
+    info = _info(key)
+    return "" if "mark" in info else str(info.get("note", ""))
+
+
+def unread_files(key: str) -> list[str]:
+    """Return the paths of files that cached images lack until one of them can be read."""
+    return [str(path) for path in _info(key).get("unread", [])]
+
+
+def _info(key: str) -> dict[str, Any]:
     try:
-        info = json.loads((data_root() / "decoded" / key / "info.json").read_text(encoding="utf-8"))
-        return "" if "mark" in info else str(info["note"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return dict(json.loads((data_root() / "decoded" / key / "info.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _map(path: Path, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
@@ -133,14 +147,13 @@ def store(
     batches: Iterable[tuple[str, Tensor, Tensor]],
     note: Callable[[], str] = lambda: "",
     held: Sequence[int] = (),
-    mark: Callable[[], str] = lambda: "",
+    mark: Callable[[], tuple[str, list[str]]] = lambda: ("", []),
 ) -> Decoded:
     """Cache batches of ("train" or "test", images (n, 3, S, S) uint8, labels (n,) int64) under a key, and map them.
 
-    `note` and `mark`, which becomes a part of the key, are called after the last batch, and `held`, the places of validation images
-    in train, is read then.
-    Everything is written to a temporary folder and renamed, so a kill, a second process
-    or an error of the batches does no harm. Raises OSError.
+    `note` and `mark` are called after the last batch, and `held`, the places of validation images in train, is read then. `mark`
+    returns a part of the key, and the files for `unread_files`. Everything is written to a temporary folder and renamed, so a kill, a
+    second process or an error of the batches does no harm. Raises OSError.
     """
     parent = data_root() / "decoded"
     parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +170,8 @@ def store(
                 if part == "train":
                     pixels = images.transpose(0, 1).flatten(1).double()
                     sums += torch.stack([pixels.sum(1), pixels.square().sum(1)])
-        info: dict[str, Any] = {"classes": classes, "image_size": image_size, "note": note(), "mark": mark()}
+        info: dict[str, Any] = {"classes": classes, "image_size": image_size, "note": note()}
+        info["mark"], info["unread"] = mark()
         for part, found in labels.items():
             (work / f"{part}-labels.bin").write_bytes(torch.cat(found).numpy().data)
             info[part] = sum(map(len, found))

@@ -15,7 +15,7 @@ from expertnet.data.cache import Decoded, data_root
 from expertnet.data.info import DatasetInfo, find_own, refuse_other_images, source_of
 from expertnet.data.own.folders import dataset_ids, is_version
 from expertnet.data.own.versions import Version, find_version
-from expertnet.data.sources import find_source, list_entries, list_layout
+from expertnet.data.sources import any_readable, find_source, list_entries, list_layout
 from expertnet.data.splits import Split
 from expertnet.data.unread import mark_of, unmarked, usable_key
 from expertnet.errors import DatasetError, UserError
@@ -215,15 +215,16 @@ def _key(data: DataSettings, progress: Report, cancelled: ShouldStop, only_known
     if data.dataset in BUILTIN:
         return f"{data.dataset}-{ending}"
     path = find_source(data)
+    readable = partial(any_readable, path, cancelled)
     if isinstance(path, Version):
-        return usable_key(f"{path.source}-{ending}")
+        return usable_key(f"{path.source}-{ending}", readable)
     if path.is_dir():
         digest = hashlib.sha256(os.fsencode(path.resolve()))
         for entry in list_entries(path, cancelled):
             digest.update(repr((entry.path, entry.is_folder, entry.stamp)).encode())
-        return usable_key(f"folder-{digest.hexdigest()[:32]}-{ending}")
+        return usable_key(f"folder-{digest.hexdigest()[:32]}-{ending}", readable)
     content = cache.digest_of(path, progress=progress, cancelled=cancelled, only_known=only_known)
-    return content and usable_key(f"archive-{content[:32]}-{ending}")
+    return content and usable_key(f"archive-{content[:32]}-{ending}", readable)
 
 
 def _decode(data: DataSettings, key: str, progress: Report, cancelled: ShouldStop) -> Decoded:

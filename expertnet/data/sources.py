@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -35,6 +36,17 @@ def list_entries(source: Source, cancelled: ShouldStop = never) -> Iterator[Entr
     for entry in source.entries():
         raise_if_cancelled(cancelled)
         yield entry
+
+
+def any_readable(source: Source, cancelled: ShouldStop, files: list[str]) -> bool:
+    """Return whether any of these files of a dataset can be read. Raises as `list_entries` does."""
+    wanted = {*files}
+    for entry in list_entries(source, cancelled):
+        with suppress(OSError):
+            if entry.path in wanted:
+                entry.read()
+                return True
+    return False
 
 
 def pinned(data: DataSettings) -> DataSettings:

@@ -18,6 +18,7 @@ from expertnet.settings.schema import Settings
 from expertnet.store.rows import COLUMNS
 
 INDEX_FILE = ".index.sqlite"
+COMPUTED = 2  # raise it if a column is computed in another way
 BUSY = 2.0  # seconds to wait for another process that writes
 ALL = ("folder", "version", "live", "searched", "tag_lines", *COLUMNS)
 TABLE = f"runs (id TEXT PRIMARY KEY, {', '.join(ALL)})"
@@ -66,6 +67,6 @@ def _delete_if_damaged(path: Path, error: sqlite3.DatabaseError) -> None:
 
 
 def _format() -> int:
-    """Return a number that changes with the version of the program, its settings and the columns."""
-    text = json.dumps([TABLE, __version__, flat(Settings())], default=str)
+    """Return a number that changes with the version of the program, its settings, and the columns and how they are computed."""
+    text = json.dumps([TABLE, __version__, flat(Settings()), COMPUTED], default=str)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], signed=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -114,8 +115,13 @@ def read_row(run: Run) -> RunRow:
 
 
 def settings_key(settings: Settings) -> str:
-    """Return a text that is equal for equal settings, to find their runs among many."""
-    return _digest(settings.model_dump_json())
+    """Return a text that is equal for equal settings, to find their runs among many.
+
+    Of a path, only the last part counts: older versions kept relative ones, and who looks for a run compares the images themselves.
+    """
+    name = re.split(r"[/\\]", settings.data.dataset.rstrip("/\\"))[-1]
+    data = settings.data.model_copy(update={"dataset": name})
+    return _digest(settings.model_copy(update={"data": data}).model_dump_json())
 
 
 def _digest(value: object) -> str:

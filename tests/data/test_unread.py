@@ -87,6 +87,7 @@ def test_a_file_without_permission_is_used_once_it_has_it(root, folder, monkeypa
     with monkeypatch.context() as patch:  # the mode of a file would not stop root
         patch.setattr(Path, "open", refused)
         before = load_dataset(settings(folder), seed=0)
+        assert find_cached(settings(folder)).key == before.info.fingerprint  # nothing is decoded again meanwhile
         unreadable = survey(settings(folder)).unreadable
     assert count(before) == 22 and "train/cat/3.png, train/dog/3.png" in before.note
     assert [file for file, _ in unreadable] == ["train/cat/3.png", "train/dog/3.png"]

@@ -187,6 +187,17 @@ def test_controls_train_on_the_images_of_the_run_though_its_folder_has_changed(s
     assert torch.equal(before.test.images, after.test.images)
 
 
+def test_controls_of_a_run_with_a_relative_path_are_trained_once(store, tmp_path):
+    """As older versions wrote it; controls have the absolute one."""
+    run = original(store)
+    config = run.config()
+    run.write_config(config | {"data": config["data"] | {"dataset": "photos"}})
+    for trial in plan_controls(run, store, 1).trials:
+        data = trial.settings.data.model_copy(update={"dataset": str(tmp_path / "photos")})
+        measured(store.create(trial.settings.model_copy(update={"data": data}), own=run.dataset_info()), 0.5)
+    assert {*state(plan_controls(run, store, 1)).values()} == {"finished"}
+
+
 def test_a_training_that_was_cut_off_goes_on_but_is_begun_only_once(store):
     run = original(store)
     me = this_process().beating()
