@@ -1,8 +1,7 @@
 """What comes after a sweep: train the best trial longer, and the best trials with several seeds.
 
-A sweep picks the best of many, partly by luck. Other seeds show how much of it was luck. The best trials are those of
-best_trials(), as in the table of the sweep. A training is recognized by its
-settings and its images, so none is done twice.
+A sweep picks the best of many, partly by luck. Other seeds show how much of it was luck. The best trials are those of best_trials(), as in
+the table of the sweep. A training is recognized by its settings and its images, so none is done twice.
 """
 
 from dataclasses import dataclass

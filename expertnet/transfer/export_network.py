@@ -36,20 +36,19 @@ def write_network(run: Run, weights: bytes, card: str, folder: Path) -> None:
 
     Raises RunError, also if the folder has other files, or OSError.
     """
-    if any(folder.iterdir()) and not _is_export(folder):
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    if there and not (there <= {WEIGHTS, CONFIG, CARD} and _has_config(folder)):
         raise RunError(f"{folder} has other files, perhaps a {CARD}. Choose an empty folder.")
-    files = {WEIGHTS: weights, CONFIG: json.dumps(portable_config(run), indent=2).encode(), CARD: card.encode()}
+    # The config comes first, so that an export that was cut off can be done again
+    files = {CONFIG: json.dumps(portable_config(run), indent=2).encode(), WEIGHTS: weights, CARD: card.encode()}
     for name, content in files.items():
         write_atomically(folder / name, content)
 
 
-def _is_export(folder: Path) -> bool:
-    """Return whether a folder holds nothing but what `write_network` writes. Networks of other programs use the same names."""
-    names = {path.name for path in folder.iterdir()}
-    if not {WEIGHTS, CONFIG} <= names <= {WEIGHTS, CONFIG, CARD}:
-        return False
+def _has_config(folder: Path) -> bool:
+    """Return whether the config in a folder is one of `write_network`. Networks of other programs use the same names."""
     try:
         _, _, info = clean_config(parse_object((folder / CONFIG).read_bytes(), CONFIG))
-    except RunError:
+    except (RunError, OSError):
         return False
     return info is not None

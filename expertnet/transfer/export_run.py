@@ -105,8 +105,7 @@ def _facts(run: Run) -> dict[str, bytes]:
 
 def _portable_log(run: Run) -> str:
     """Return the log without tracebacks, whose lines have no date, and without paths."""
-    entries = (line for line in run.log_tail(10_000).splitlines() if DATED.match(line))
-    return "\n".join(without_paths(line, run) for line in entries)
+    return without_paths("\n".join(line for line in run.log_tail(10_000).splitlines() if DATED.match(line)), run)
 
 
 def export_runs(runs: Sequence[Run], file: IO[bytes]) -> None:

@@ -12,7 +12,6 @@ import pandas as pd
 
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")  # spreadsheets run cells that begin with one of these
 DIRECTION_CONTROLS = ("LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI")  # can reverse a line of text
-
 JOINERS = "\u200c\u200d"  # invisible, but they change how the letters beside them are written
 
 

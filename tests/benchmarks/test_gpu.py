@@ -23,6 +23,7 @@ from expertnet.data.splits import Split
 from expertnet.store.run_store import RunStore
 from expertnet.training.recorder import WARM_UP
 from expertnet.training.trainer import Trainer
+from expertnet.utils.devices import available_threads
 from tests.support.sizes import seen_sizes
 
 
@@ -48,6 +49,9 @@ def call(tmp_path, folder, monkeypatch, capsys):
     def run(*words):
         given = ["--rows", tmp_path / "rows.jsonl", "--device", "cpu", "--miniature", "--data", folder, *words]
         monkeypatch.setattr(sys, "argv", ["gpu", *map(str, given)])
+        torch.set_num_threads(
+            available_threads()
+        )  # as in a process of its own; an earlier test may have left another number
         status = None
         try:
             command.main()

@@ -69,8 +69,11 @@ def test_a_folder_gets_the_network_its_settings_and_its_card(trained, tmp_path):
     assert document(*arguments, **trained.env)["epoch"] > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "config.json", "model.safetensors"]
     assert ExpertNet.from_pretrained(tmp_path).info == trained.run.dataset_info()
-    document(*arguments, **trained.env)  # again
-    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors").unlink()  # as if the export had been cut off
+    (tmp_path / ".DS_Store").touch()
+    document(*arguments, **trained.env)
+    assert (tmp_path / "model.safetensors").is_file()
+    (tmp_path / "config.json").unlink()
     assert "other files" in refused(command(*arguments, **trained.env))
 
 

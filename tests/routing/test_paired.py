@@ -3,6 +3,7 @@
 from itertools import product
 from math import sqrt
 
+import numpy as np
 import pytest
 import torch
 from scipy.stats import binom, binomtest
@@ -67,6 +68,17 @@ def test_intervals_hold_as_often_as_they_say_with_few_changed_images(loses, wins
 def test_independent_intervals_hold_together_with_few_changed_images(intervals, count, loses, wins):
     each = coverage(paired_interval, loses, wins, count, z=together(intervals))
     assert 0.94 < each**intervals <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("intervals", "count"), [(4, 143), (24, 143), (24, 359), (24, 1000)])
+def test_intervals_of_images_that_only_become_wrong_hold_together_nearly_as_often(intervals, count):
+    ends = np.array([paired_interval(lost, 0, count, together(intervals)) for lost in range(count + 1)])
+    found = []
+    for loses in np.linspace(0.001, 0.999, 400):
+        holds = (ends[:, 0] <= -loses) & (-loses <= ends[:, 1])
+        found.append((binom.pmf(np.arange(count + 1), count, loses) @ holds) ** intervals)
+    assert min(found) > 0.81 and np.mean(found) > 0.885
 
 
 def test_intervals_of_several_changes_are_wider():

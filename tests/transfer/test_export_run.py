@@ -73,6 +73,7 @@ OSError: 2026-11-24 '{home}/my pictures/birds.zip'
         ),
         (r"“C:\\Users\\me\\x.npy” (D:\data\y) is gone", "“x.npy” (y) is gone"),
         ("~/other/x and /mnt are gone", "x and mnt are gone"),
+        ("OSError:/srv/a/x, `/srv/b/y` and ‘/srv/c/z’", "OSError:x, `y` and ‘z’"),
         ("1,200 images/s, see https://example.org/a/b or docs/export.md; 3 / 4", None),
         ("birds and flowers/birds are names", None),
     ],
@@ -87,6 +88,13 @@ def test_a_relative_path_of_a_dataset_is_replaced(monkeypatch, tmp_path):
     run = of_own_images("my pictures/birds", tmp_path / "runs")
     said = f"my pictures/birds and {tmp_path}/my pictures/birds/robin have no images"
     assert without_paths(said, run) == "birds and birds/robin have no images"
+
+
+def test_the_folders_of_runs_and_data_are_replaced_by_their_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("EXPERTNET_DATA", str(tmp_path / "my disk" / "images"))
+    run = of_own_images("digits", tmp_path / "my runs")
+    said = f"not cached in {tmp_path}/my disk/images (full), nor in {tmp_path}/my runs/other/log.txt"
+    assert without_paths(said, run) == "not cached in images (full), nor in my runs/other/log.txt"
 
 
 def test_a_run_whose_settings_cannot_be_read_has_no_dataset_to_name():
